@@ -71,7 +71,7 @@ pub(crate) use self::feed::NearFeed;
 pub(crate) use self::keeper::{HasLink, keep};
 use self::lease::Backing;
 pub(crate) use self::lease::{Probes, Sent};
-pub(crate) use self::settle::{Evidence, NearCall, evidence};
+pub(crate) use self::settle::{Evidence, NearCall, call_tags, call_value, evidence, settle};
 pub(crate) use self::tag::NearStep;
 use self::tag::{NearNames, NearTag};
 use self::words::About;
@@ -272,6 +272,18 @@ impl Near {
     fn has_moved_on(&self) {
         self.progress.notify_waiters();
         self.wake.notify_one();
+    }
+
+    /// Whether other processes had copies, or are likely to have some. Otherwise a client that hears a notice only
+    /// looks on.
+    fn is_believed(&self) -> bool {
+        self.own.is_some() || self.known.load(Ordering::Relaxed)
+    }
+
+    /// The longest that a lease may last, by any clock.
+    fn longest_lag(&self) -> Duration {
+        let lag = Duration::from_millis(self.longest.load(Ordering::Relaxed));
+        lag + lag / DRIFT + Duration::from_millis(1)
     }
 
     fn tag(&self, name: &str) -> Option<Arc<NearTag>> {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::acks::ExpectedAcks;
 use super::tag::NearTag;
 use super::words::NearNotice;
-use super::{About, DRIFT, LAGS, Near};
+use super::{About, LAGS, Near};
 use crate::error::StoreError;
 use crate::key::{Address, Tag};
 use crate::simulation::{Planted, planted};
@@ -94,174 +94,160 @@ fn text(reply: &Reply) -> Option<String> {
     }
 }
 
-impl Near {
-    /// The notice of an invalidation under a tag, and a place to hear which processes have heeded it.
-    fn call(&self, link: &Link, tag: &str, about: About<'_>) -> Option<NearCall> {
-        let tag = self.tag(tag)?;
-        let hears = link.near(tag.keys()).is_some_and(|home| home.hears_replies(&tag));
-        let nonce = Token::random();
-        let notice = NearNotice {
-            nonce,
-            from: self.process,
-            about,
-        };
-        Some(NearCall {
-            tag,
-            notice: notice.text(),
-            expected: self.acks.expect(nonce),
-            hears,
-        })
-    }
+/// The notice of an invalidation under a tag, and a place to hear which processes have heeded it.
+fn call(near: &Near, link: &Link, tag: &str, about: About<'_>) -> Option<NearCall> {
+    let tag = near.tag(tag)?;
+    let hears = link.near(tag.keys()).is_some_and(|home| home.hears_replies(&tag));
+    let nonce = Token::random();
+    let notice = NearNotice {
+        nonce,
+        from: near.process,
+        about,
+    };
+    Some(NearCall {
+        tag,
+        notice: notice.text(),
+        expected: near.acks.expect(nonce),
+        hears,
+    })
+}
 
-    pub(crate) fn call_value(&self, link: &Link, address: &Address) -> Option<NearCall> {
-        self.call(link, address.tag(), About::Value(address.as_str()))
-    }
+pub(crate) fn call_value(near: &Near, link: &Link, address: &Address) -> Option<NearCall> {
+    call(near, link, address.tag(), About::Value(address.as_str()))
+}
 
-    pub(crate) fn call_tags(&self, link: &Link, tag: &Tag) -> Option<NearCall> {
-        self.call(link, tag.as_str(), About::Tags)
-    }
+pub(crate) fn call_tags(near: &Near, link: &Link, tag: &Tag) -> Option<NearCall> {
+    call(near, link, tag.as_str(), About::Tags)
+}
 
-    /// Waits until no process serves a copy from before the invalidation: all have acknowledged it, or can have no
-    /// lease any more. In a cluster this also tells them, because the script of the invalidation did not.
-    pub(crate) async fn settle(&self, link: &Link, call: NearCall, evidence: Option<Evidence>) {
-        if planted(Planted::NearUnsettled) || planted(Planted::NearOwnKept) {
-            return;
-        }
-        let evidence = match link.is_cluster() {
-            false => Ok(evidence),
-            true => self.tell(link, &call).await,
-        };
-        let unsure = match evidence {
-            Ok(_) => self.unsure_until(link, &call.tag),
-            // Processes that cannot reach the home either have no lease after this, and all others have heard of the
-            // change.
-            Err(_) => Some(Instant::now() + self.longest_lag()),
-        };
-        if let Ok(Some(evidence)) = evidence {
-            self.until_heeded(link, call, evidence).await;
-        }
-        if let Some(until) = unsure {
-            tokio::time::sleep_until(until).await;
-        }
+/// Waits until no process serves a copy from before the invalidation: all have acknowledged it, or can have no
+/// lease any more. In a cluster this also tells them, because the script of the invalidation did not.
+pub(crate) async fn settle(near: &Near, link: &Link, call: NearCall, evidence: Option<Evidence>) {
+    if planted(Planted::NearUnsettled) || planted(Planted::NearOwnKept) {
+        return;
     }
+    let evidence = match link.is_cluster() {
+        false => Ok(evidence),
+        true => tell(link, &call).await,
+    };
+    let unsure = match evidence {
+        Ok(_) => unsure_until(near, link, &call.tag),
+        // Processes that cannot reach the home either have no lease after this, and all others have heard of the
+        // change.
+        Err(_) => Some(Instant::now() + near.longest_lag()),
+    };
+    if let Ok(Some(evidence)) = evidence {
+        until_heeded(near, link, call, evidence).await;
+    }
+    if let Some(until) = unsure {
+        tokio::time::sleep_until(until).await;
+    }
+}
 
-    /// Tells the processes that may have copies.
-    async fn tell(&self, link: &Link, call: &NearCall) -> Result<Option<Evidence>, StoreError> {
-        let (keys, args) = ([call.members()], call.args());
-        let code = NEAR_NOTICE.code(link.is_cluster());
-        let mut command = code.cached(&keys, &args);
-        loop {
-            let mut pipeline = Pipeline::with_capacity(1);
-            pipeline.add(command);
-            let (replies, home) = link.send_all_from(call.tag.keys(), &pipeline).await?;
-            match replies.into_iter().next() {
-                Some(Reply::ServerError(error)) if error.code() == "NOSCRIPT" => {
-                    command = code.complete(&keys, &args);
-                }
-                Some(Reply::ServerError(error)) => return Err(error::rejected(&error)),
-                Some(reply) => {
-                    let is_home = home.is_some();
-                    return Ok(evidence(&reply).map(|evidence| Evidence { is_home, ..evidence }));
-                }
-                None => return Err(error::unexpected()),
+/// Tells the processes that may have copies.
+async fn tell(link: &Link, call: &NearCall) -> Result<Option<Evidence>, StoreError> {
+    let (keys, args) = ([call.members()], call.args());
+    let code = NEAR_NOTICE.code(link.is_cluster());
+    let mut command = code.cached(&keys, &args);
+    loop {
+        let mut pipeline = Pipeline::with_capacity(1);
+        pipeline.add(command);
+        let (replies, home) = link.send_all_from(call.tag.keys(), &pipeline).await?;
+        match replies.into_iter().next() {
+            Some(Reply::ServerError(error)) if error.code() == "NOSCRIPT" => {
+                command = code.complete(&keys, &args);
             }
-        }
-    }
-
-    /// A server that has just started again, or to which a slot has just come, may know neither the set nor the
-    /// connections of the processes that have copies from before. Where there may be such copies, this is until when
-    /// they may be served.
-    fn unsure_until(&self, link: &Link, tag: &NearTag) -> Option<Instant> {
-        let home = link.near(tag.keys());
-        let moved = home.as_ref().and_then(|home| tag.moved(home.lease()));
-        if !self.is_believed() {
-            return None;
-        }
-        let since = match &home {
-            Some(home) => home.unsure_since().max(moved)?,
-            None => Instant::now(),
-        };
-        Some(since + self.longest_lag()).filter(|until| *until > Instant::now())
-    }
-
-    /// Whether other processes had copies, or are likely to have some. Otherwise a client that hears a notice only
-    /// looks on.
-    fn is_believed(&self) -> bool {
-        self.own.is_some() || self.known.load(Ordering::Relaxed)
-    }
-
-    async fn until_heeded(&self, link: &Link, call: NearCall, evidence: Evidence) {
-        let others: Vec<_> = evidence.members.iter().filter(|m| m.process != self.process).collect();
-        if let Some(longest) = others.iter().map(|member| member.lag.as_millis() as u64).max() {
-            self.known.store(true, Ordering::Relaxed);
-            self.longest.fetch_max(longest, Ordering::Relaxed);
-        }
-        let heard = if self.is_believed() { evidence.heard } else { 0 };
-        let processes: Vec<_> = others.iter().map(|member| member.process).collect();
-        if call.expected.is_heard(&processes, heard) {
-            // The acknowledgements may arrive before the reply to the script.
-            if heard > 0 || !processes.is_empty() {
-                self.counters.acknowledged.add();
+            Some(Reply::ServerError(error)) => return Err(error::rejected(&error)),
+            Some(reply) => {
+                let is_home = home.is_some();
+                return Ok(evidence(&reply).map(|evidence| Evidence { is_home, ..evidence }));
             }
-            return;
-        }
-        let deadline = evidence.since + self.longest_lag();
-        let all_heard = async {
-            if !call.hears {
-                self.listen(link, &call.tag).await?;
-                // The first notice was heeded and could not be acknowledged.
-                self.tell(link, &call).await?;
-            }
-            call.expected.until(&processes, heard).await;
-            Ok::<(), StoreError>(())
-        };
-        if let Ok(Ok(())) = timeout_at(deadline, all_heard).await {
-            self.counters.acknowledged.add();
-            return;
-        }
-        tokio::time::sleep_until(deadline).await;
-        self.counters.outwaited.add();
-        let missing: Vec<_> = others
-            .into_iter()
-            .filter(|member| !call.expected.is_heard(&[member.process], 0))
-            .collect();
-        // All nodes that listen have answered. So the missing ones have no connection, and will enter the set again
-        // before they keep a copy. Waiting for them once more would be in vain.
-        if call.hears && evidence.is_home && call.expected.count() >= evidence.heard {
-            self.prune(link, &call.tag, &missing).await;
+            None => return Err(error::unexpected()),
         }
     }
+}
 
-    /// The longest that a lease may last, by any clock.
-    fn longest_lag(&self) -> Duration {
-        let lag = Duration::from_millis(self.longest.load(Ordering::Relaxed));
-        lag + lag / DRIFT + Duration::from_millis(1)
+/// A server that has just started again, or to which a slot has just come, may know neither the set nor the
+/// connections of the processes that have copies from before. Where there may be such copies, this is until when
+/// they may be served.
+fn unsure_until(near: &Near, link: &Link, tag: &NearTag) -> Option<Instant> {
+    let home = link.near(tag.keys());
+    let moved = home.as_ref().and_then(|home| tag.moved(home.lease()));
+    if !near.is_believed() {
+        return None;
     }
+    let since = match &home {
+        Some(home) => home.unsure_since().max(moved)?,
+        None => Instant::now(),
+    };
+    Some(since + near.longest_lag()).filter(|until| *until > Instant::now())
+}
 
-    /// Waits until acknowledgements can be heard.
-    async fn listen(&self, link: &Link, tag: &Arc<NearTag>) -> Result<(), StoreError> {
-        let home = link.near(tag.keys()).ok_or_else(error::unavailable)?;
-        home.listen(tag);
-        loop {
-            let mut progress = std::pin::pin!(self.progress.notified());
-            progress.as_mut().enable();
-            if home.hears_replies(tag) {
-                return Ok(());
-            }
-            progress.await;
-        }
+async fn until_heeded(near: &Near, link: &Link, call: NearCall, evidence: Evidence) {
+    let others: Vec<_> = evidence.members.iter().filter(|m| m.process != near.process).collect();
+    if let Some(longest) = others.iter().map(|member| member.lag.as_millis() as u64).max() {
+        near.known.store(true, Ordering::Relaxed);
+        near.longest.fetch_max(longest, Ordering::Relaxed);
     }
-
-    async fn prune(&self, link: &Link, tag: &NearTag, gone: &[&NearMember]) {
-        let args: Vec<_> = gone
-            .iter()
-            .flat_map(|member| [member.name.as_bytes(), member.score.as_bytes()])
-            .collect();
-        // They stay otherwise, which costs time and nothing else.
-        if let Err(error) = NEAR_PRUNE.run(link, tag.keys(), &[&tag.names.members], &args).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::debug!(error, "a process without near copies still counts as one that has some");
+    let heard = if near.is_believed() { evidence.heard } else { 0 };
+    let processes: Vec<_> = others.iter().map(|member| member.process).collect();
+    if call.expected.is_heard(&processes, heard) {
+        // The acknowledgements may arrive before the reply to the script.
+        if heard > 0 || !processes.is_empty() {
+            near.counters.acknowledged.add();
         }
+        return;
+    }
+    let deadline = evidence.since + near.longest_lag();
+    let all_heard = async {
+        if !call.hears {
+            listen(near, link, &call.tag).await?;
+            // The first notice was heeded and could not be acknowledged.
+            tell(link, &call).await?;
+        }
+        call.expected.until(&processes, heard).await;
+        Ok::<(), StoreError>(())
+    };
+    if let Ok(Ok(())) = timeout_at(deadline, all_heard).await {
+        near.counters.acknowledged.add();
+        return;
+    }
+    tokio::time::sleep_until(deadline).await;
+    near.counters.outwaited.add();
+    let missing: Vec<_> = others
+        .into_iter()
+        .filter(|member| !call.expected.is_heard(&[member.process], 0))
+        .collect();
+    // All nodes that listen have answered. So the missing ones have no connection, and will enter the set again
+    // before they keep a copy. Waiting for them once more would be in vain.
+    if call.hears && evidence.is_home && call.expected.count() >= evidence.heard {
+        prune(link, &call.tag, &missing).await;
+    }
+}
+
+/// Waits until acknowledgements can be heard.
+async fn listen(near: &Near, link: &Link, tag: &Arc<NearTag>) -> Result<(), StoreError> {
+    let home = link.near(tag.keys()).ok_or_else(error::unavailable)?;
+    home.listen(tag);
+    loop {
+        let mut progress = std::pin::pin!(near.progress.notified());
+        progress.as_mut().enable();
+        if home.hears_replies(tag) {
+            return Ok(());
+        }
+        progress.await;
+    }
+}
+
+async fn prune(link: &Link, tag: &NearTag, gone: &[&NearMember]) {
+    let args: Vec<_> = gone
+        .iter()
+        .flat_map(|member| [member.name.as_bytes(), member.score.as_bytes()])
+        .collect();
+    // They stay otherwise, which costs time and nothing else.
+    if let Err(error) = NEAR_PRUNE.run(link, tag.keys(), &[&tag.names.members], &args).await {
+        let error = &error as &dyn std::error::Error;
+        tracing::debug!(error, "a process without near copies still counts as one that has some");
     }
 }
 

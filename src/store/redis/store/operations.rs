@@ -7,7 +7,10 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::RedisStore;
-use super::steps::Committing;
+use super::delivery;
+use super::parts;
+use super::reading;
+use super::staging::Committing;
 use crate::error::StoreError;
 use crate::key::{Address, Label, Tag};
 use crate::store::notice::payload;
@@ -46,12 +49,12 @@ impl Store for RedisStore {
     async fn lookup(&self, address: &Address) -> Result<Option<Value>, StoreError> {
         self.inner.backlog.check(address)?;
         let keys = self.keys(address);
-        if let Some(fetch) = self.to_fetch(address) {
-            return self.fetch(address, fetch).await;
+        if let Some(fetch) = reading::to_fetch(self, address) {
+            return reading::fetch(self, address, fetch).await;
         }
         let visit = self.inner.crowds.enter(keys.value());
         let found = if visit.before >= FEW || self.inner.sizes.get(keys.value()).is_some() {
-            self.share(address, keys.value()).await?
+            reading::shared(self, address, keys.value()).await?
         } else {
             let reply = self.inner.link.get(keys, keys.value()).await;
             self.inner.learn_lent(keys.value(), reply)?
@@ -64,7 +67,7 @@ impl Store for RedisStore {
 
     async fn part(&self, address: &Address, range: Range<usize>) -> Result<Option<Bytes>, StoreError> {
         self.inner.backlog.check(address)?;
-        let part = self.get_range(address, range).await?;
+        let part = reading::range(self, address, range).await?;
         self.inner.backlog.check(address)?;
         Ok(part)
     }
@@ -86,7 +89,7 @@ impl Store for RedisStore {
         let value = match replies.next() {
             Some(get) => self.inner.learn(keys.value(), Ok(get))?,
             // A value that cannot be read is as good as none.
-            None => self.share(address, keys.value()).await.unwrap_or(None),
+            None => reading::shared(self, address, keys.value()).await.unwrap_or(None),
         };
         // It may have been read before an invalidation that came meanwhile.
         let value = value.filter(|_| !self.inner.backlog.covers(address));
@@ -122,7 +125,7 @@ impl Store for RedisStore {
         if self.inner.backlog.covers(address) {
             return Ok(false);
         }
-        if let Some(committed) = self.finish_value(address, value, ttl).await? {
+        if let Some(committed) = parts::finish_value(self, address, value, ttl).await? {
             return Ok(committed);
         }
         let bytes = self.encode(keys, value)?;
@@ -179,7 +182,7 @@ impl Store for RedisStore {
         // Other members of the family wait for it as well, and listen nowhere else.
         let common = match &reason {
             Release::Shared(value) => {
-                if let Some(shared) = self.finish_kept(address, value).await? {
+                if let Some(shared) = parts::finish_kept(self, address, value).await? {
                     return Ok(shared);
                 }
                 let bytes = value.bytes()?;
@@ -217,7 +220,7 @@ impl Store for RedisStore {
         // Only values that are too large to be sent to all are kept.
         let name = keys.kept(token);
         self.inner.sizes.learn(&name, self.inner.writing.inline_limit);
-        self.share(address, &name).await
+        reading::shared(self, address, &name).await
     }
 
     async fn mark(&self, address: &Address, token: Token, marker: &Value, ttl: Duration) -> Result<bool, StoreError> {
@@ -286,7 +289,7 @@ impl Store for RedisStore {
     }
 
     async fn settle(&self) -> usize {
-        let owed = self.pay().await;
+        let owed = delivery::pay(&self.inner).await;
         self.inner.near.leave(&self.inner.link).await;
         owed
     }

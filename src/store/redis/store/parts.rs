@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::RedisStore;
-use super::steps::KEPT;
+use super::staging::KEPT;
 use crate::error::StoreError;
 use crate::key::{Address, Tag};
 use crate::store::notice::payload;
@@ -214,62 +214,65 @@ impl Whose {
     }
 }
 
-impl RedisStore {
-    /// Stores a value whose beginning has been uploaded, if it has been and is still there.
-    pub(super) async fn finish_value(
-        &self,
-        address: &Address,
-        value: &Value,
-        ttl: Duration,
-    ) -> Result<Option<bool>, StoreError> {
-        let Some(tail) = value.tail() else {
-            return Ok(None);
-        };
-        let keys = self.keys(address);
-        let finished = self.finish(keys, keys.value(), tail, ttl, payload::STORED).await;
-        self.inner.forget_near(address);
-        finished
-    }
+/// Stores a value whose beginning has been uploaded, if it has been and is still there.
+pub(super) async fn finish_value(
+    store: &RedisStore,
+    address: &Address,
+    value: &Value,
+    ttl: Duration,
+) -> Result<Option<bool>, StoreError> {
+    let Some(tail) = value.tail() else {
+        return Ok(None);
+    };
+    let keys = store.keys(address);
+    let finished = finish(store, keys, keys.value(), tail, ttl, payload::STORED).await;
+    store.inner.forget_near(address);
+    finished
+}
 
-    /// Keeps such a value for the followers of this moment.
-    pub(super) async fn finish_kept(&self, address: &Address, value: &Value) -> Result<Option<bool>, StoreError> {
-        let Some(tail) = value.tail() else {
-            return Ok(None);
-        };
-        let (keys, token) = (self.keys(address), tail.part.token);
-        let announcement = payload::kept(token);
-        self.finish(keys, &keys.kept(token), tail, KEPT, &announcement).await
-    }
+/// Keeps such a value for the followers of this moment.
+pub(super) async fn finish_kept(
+    store: &RedisStore,
+    address: &Address,
+    value: &Value,
+) -> Result<Option<bool>, StoreError> {
+    let Some(tail) = value.tail() else {
+        return Ok(None);
+    };
+    let (keys, token) = (store.keys(address), tail.part.token);
+    let announcement = payload::kept(token);
+    finish(store, keys, &keys.kept(token), tail, KEPT, &announcement).await
+}
 
-    /// Makes the part the value under one of the names of this address, and gives the lock back. `None` where this
-    /// cannot be done and the whole value has to be sent.
-    async fn finish(
-        &self,
-        keys: Keyspace<'_>,
-        name: &str,
-        tail: &Tail,
-        ttl: Duration,
-        announcement: &[u8],
-    ) -> Result<Option<bool>, StoreError> {
-        let (whose, place, ttl) = (Whose::of(tail.part), tail.at.to_string(), millis(ttl).to_string());
-        let (lock, part, channel) = (keys.lock(), keys.part(), keys.control());
-        let payload = payload::part(tail.part.id, tail.at, tail.bytes.len() <= INLINE);
-        let args = [
-            place.as_bytes(),
-            &tail.bytes,
-            ttl.as_bytes(),
-            channel.as_bytes(),
-            &payload,
-            announcement,
-        ];
-        let args = whose.with(&args);
-        let names = [lock.as_str(), part.as_str(), name];
-        let answer = parts::FINISH.answer(&self.inner.link, keys, &names, &args).await?;
-        self.inner
-            .sizes
-            .learn(name, (tail.at as usize).saturating_add(tail.bytes.len()));
-        Ok((answer != 3).then_some(answer == 1))
-    }
+/// Makes the part the value under one of the names of this address, and gives the lock back. `None` where this
+/// cannot be done and the whole value has to be sent.
+async fn finish(
+    store: &RedisStore,
+    keys: Keyspace<'_>,
+    name: &str,
+    tail: &Tail,
+    ttl: Duration,
+    announcement: &[u8],
+) -> Result<Option<bool>, StoreError> {
+    let (whose, place, ttl) = (Whose::of(tail.part), tail.at.to_string(), millis(ttl).to_string());
+    let (lock, part, channel) = (keys.lock(), keys.part(), keys.control());
+    let payload = payload::part(tail.part.id, tail.at, tail.bytes.len() <= INLINE);
+    let args = [
+        place.as_bytes(),
+        &tail.bytes,
+        ttl.as_bytes(),
+        channel.as_bytes(),
+        &payload,
+        announcement,
+    ];
+    let args = whose.with(&args);
+    let names = [lock.as_str(), part.as_str(), name];
+    let answer = parts::FINISH.answer(&store.inner.link, keys, &names, &args).await?;
+    store
+        .inner
+        .sizes
+        .learn(name, (tail.at as usize).saturating_add(tail.bytes.len()));
+    Ok((answer != 3).then_some(answer == 1))
 }
 
 fn appended(answer: i64) -> Appended {

@@ -25,110 +25,113 @@ const UNKNOWN: usize = 4;
 
 type ReadFuture<'a> = Pin<Box<dyn Future<Output = Result<Option<Value>, StoreError>> + Send + 'a>>;
 
-impl RedisStore {
-    /// Reads the value under this name, once for all callers that come while it is being read.
-    ///
-    /// Boxed, because no other future should have to keep room for it.
-    pub(super) fn share<'a>(&'a self, address: &Address, name: &'a str) -> ReadFuture<'a> {
-        let most = if self.inner.sizes.get(name).is_some() {
-            1
-        } else {
-            UNKNOWN
-        };
-        let (inner, address, key) = (Arc::clone(&self.inner), address.clone(), name.to_owned());
-        let read = move || {
-            let (inner, address, key) = (Arc::clone(&inner), address.clone(), key.clone());
-            async move { inner.read(&address, &key).await }
-        };
-        Box::pin(self.inner.reads.share(&self.inner.runtime, name, most, read))
-    }
+/// Reads the value under this name, once for all callers that come while it is being read.
+///
+/// Boxed, because no other future should have to keep room for it.
+pub(super) fn shared<'a>(store: &'a RedisStore, address: &Address, name: &'a str) -> ReadFuture<'a> {
+    let most = if store.inner.sizes.get(name).is_some() {
+        1
+    } else {
+        UNKNOWN
+    };
+    let (inner, address, key) = (Arc::clone(&store.inner), address.clone(), name.to_owned());
+    let read = move || {
+        let (inner, address, key) = (Arc::clone(&inner), address.clone(), key.clone());
+        async move { inner.read(&address, &key).await }
+    };
+    Box::pin(store.inner.reads.share(&store.inner.runtime, name, most, read))
+}
 
-    /// Whether to keep the value that a look-up finds.
-    pub(super) fn to_fetch(&self, address: &Address) -> Option<Fetch> {
-        let near = &self.inner.near;
-        if !near.has_copies() || self.inner.sizes.get(address.as_str()).is_some() {
-            return None;
+/// Whether to keep the value that a look-up finds.
+pub(super) fn to_fetch(store: &RedisStore, address: &Address) -> Option<Fetch> {
+    let near = &store.inner.near;
+    if !near.has_copies() || store.inner.sizes.get(address.as_str()).is_some() {
+        return None;
+    }
+    let feed = store.inner.link.near(store.keys(address))?;
+    near.fetch(address, &feed)
+}
+
+/// Reads a value like any other, and has it kept once it is decoded.
+pub(super) fn fetch<'a>(store: &'a RedisStore, address: &'a Address, fetch: Fetch) -> ReadFuture<'a> {
+    Box::pin(async move {
+        let keys = Keyspace::new(address, store.inner.link.database());
+        let mut pipeline = Pipeline::with_capacity(2);
+        pipeline.command("GET").arg(keys.value());
+        pipeline.command("PTTL").arg(keys.value());
+        let replies = store.inner.link.send_all_from(keys, &pipeline).await;
+        let (reply, left, from) = match replies.map(|(replies, from)| (<[Reply; 2]>::try_from(replies), from)) {
+            Ok((Ok([reply, left]), from)) => (Ok(reply), left, from),
+            Ok((Err(_), _)) => return Err(error::unexpected()),
+            Err(error) => (Err(error), Reply::Nil, None),
+        };
+        let found = store.inner.learn(keys.value(), reply)?;
+        // The value may have been read before an invalidation that came meanwhile.
+        store.inner.backlog.check(address)?;
+        let (Some(value), Some(lifetime)) = (found.as_ref(), lifetime(&left)) else {
+            return Ok(found);
+        };
+        // A value that came by another connection, or from another node, may have its changes told elsewhere.
+        if !fetch.is_from(from.as_ref()) || value.weight() > fetch.most().min(LARGE) {
+            return Ok(found);
         }
-        let feed = self.inner.link.near(self.keys(address))?;
-        near.fetch(address, &feed)
-    }
-
-    /// Reads a value like any other, and has it kept once it is decoded.
-    pub(super) fn fetch<'a>(&'a self, address: &'a Address, fetch: Fetch) -> ReadFuture<'a> {
-        Box::pin(async move {
-            let keys = Keyspace::new(address, self.inner.link.database());
-            let mut pipeline = Pipeline::with_capacity(2);
-            pipeline.command("GET").arg(keys.value());
-            pipeline.command("PTTL").arg(keys.value());
-            let replies = self.inner.link.send_all_from(keys, &pipeline).await;
-            let (reply, left, from) = match replies.map(|(replies, from)| (<[Reply; 2]>::try_from(replies), from)) {
-                Ok((Ok([reply, left]), from)) => (Ok(reply), left, from),
-                Ok((Err(_), _)) => return Err(error::unexpected()),
-                Err(error) => (Err(error), Reply::Nil, None),
-            };
-            let found = self.inner.learn(keys.value(), reply)?;
-            // The value may have been read before an invalidation that came meanwhile.
-            self.inner.backlog.check(address)?;
-            let (Some(value), Some(lifetime)) = (found.as_ref(), lifetime(&left)) else {
-                return Ok(found);
-            };
-            // A value that came by another connection, or from another node, may have its changes told elsewhere.
-            if !fetch.is_from(from.as_ref()) || value.weight() > fetch.most().min(LARGE) {
-                return Ok(found);
-            }
-            let seen = match value.stamp() {
-                None => None,
-                Some(stamp) => {
-                    let seen = fetch.generations();
-                    let tag = Tag::new(address.tag()).ok();
-                    let is_current = match tag {
-                        Some(tag) => match self.judge(&tag, stamp).await {
-                            Ok((Standing::Current, home)) => fetch.is_judged_by(home.as_ref()),
-                            _ => false,
-                        },
-                        None => false,
-                    };
-                    if !is_current {
-                        return Ok(found);
-                    }
-                    Some(seen)
+        let seen = match value.stamp() {
+            None => None,
+            Some(stamp) => {
+                let seen = fetch.generations();
+                let tag = Tag::new(address.tag()).ok();
+                let is_current = match tag {
+                    Some(tag) => match store.judge(&tag, stamp).await {
+                        Ok((Standing::Current, home)) => fetch.is_judged_by(home.as_ref()),
+                        _ => false,
+                    },
+                    None => false,
+                };
+                if !is_current {
+                    return Ok(found);
                 }
-            };
-            Ok(found.map(|value| value.kept_by(move |native| fetch.keep(native, lifetime, seen))))
-        })
-    }
-
-    /// Some bytes of a value; `None` where the user may not read parts, or the value has none.
-    pub(super) async fn get_range(&self, address: &Address, range: Range<usize>) -> Result<Option<Bytes>, StoreError> {
-        let no_part = &self.inner.no_parts;
-        if range.is_empty() || no_part.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
-        let keys = Keyspace::new(address, self.inner.link.database());
-        let mut get = Command::new("GETRANGE");
-        get.arg(keys.value())
-            .number(range.start as u64)
-            .number(range.end as u64 - 1);
-        let expected = range.len();
-        let reply = match expected < LARGE * 2 {
-            true => self.inner.link.send(keys, &get).await?,
-            false => {
-                self.inner
-                    .link
-                    .send_large(keys, &get, Transfer::Received(expected))
-                    .await?
+                Some(seen)
             }
         };
-        match reply {
-            Reply::BulkString(bytes) => Ok(Some(bytes.into())),
-            Reply::ServerError(error) => {
-                if error.code() == "NOPERM" {
-                    no_part.store(true, Ordering::Relaxed);
-                }
-                Ok(None)
-            }
-            _ => Err(error::unexpected()),
+        Ok(found.map(|value| value.kept_by(move |native| fetch.keep(native, lifetime, seen))))
+    })
+}
+
+/// Some bytes of a value; `None` where the user may not read parts, or the value has none.
+pub(super) async fn range(
+    store: &RedisStore,
+    address: &Address,
+    range: Range<usize>,
+) -> Result<Option<Bytes>, StoreError> {
+    let no_part = &store.inner.no_parts;
+    if range.is_empty() || no_part.load(Ordering::Relaxed) {
+        return Ok(None);
+    }
+    let keys = Keyspace::new(address, store.inner.link.database());
+    let mut get = Command::new("GETRANGE");
+    get.arg(keys.value())
+        .number(range.start as u64)
+        .number(range.end as u64 - 1);
+    let expected = range.len();
+    let reply = match expected < LARGE * 2 {
+        true => store.inner.link.send(keys, &get).await?,
+        false => {
+            store
+                .inner
+                .link
+                .send_large(keys, &get, Transfer::Received(expected))
+                .await?
         }
+    };
+    match reply {
+        Reply::BulkString(bytes) => Ok(Some(bytes.into())),
+        Reply::ServerError(error) => {
+            if error.code() == "NOPERM" {
+                no_part.store(true, Ordering::Relaxed);
+            }
+            Ok(None)
+        }
+        _ => Err(error::unexpected()),
     }
 }
 

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::RedisStore;
+use super::staging::{self, Committing, KEPT};
+use super::{RedisStore, delivery};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Tag};
 use crate::store::notice::payload;
+use crate::store::redis::backlog::Debt;
 use crate::store::redis::conn::error;
 use crate::store::redis::conn::reply::held;
 use crate::store::redis::generations::RedisGenerations;
@@ -16,11 +18,8 @@ use crate::store::redis::near::NearFeed;
 use crate::store::redis::protocol::keyspace::Keyspace;
 use crate::store::redis::resp::{Command, Pipeline, Reply};
 use crate::store::redis::script::{self, Script, millis};
-use crate::store::{Lock, Release, Stamp, Standing, Store, Token, Value};
+use crate::store::{Lock, Purge, Release, Stamp, Standing, Store, Token, Value};
 use crate::trace::TraceContext;
-
-/// For how long a result that is too large to publish is kept for its watchers: as long as they may take to read it.
-pub(super) const KEPT: Duration = Duration::from_secs(10);
 
 /// The process that holds a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,17 +60,12 @@ impl Holder {
     }
 }
 
-/// A value that is to stand under a key, once the lock is found to be held.
-pub(super) struct Committing<'a> {
-    pub(super) token: Token,
-    pub(super) bytes: &'a [u8],
-    pub(super) ttl: Duration,
-    pub(super) channel: &'a str,
-    /// What is published, unless it is the value.
-    pub(super) payload: Option<&'a [u8]>,
-}
-
 impl RedisStore {
+    /// Has Redis do the invalidation, or keeps it for later: a pending invalidation is [`Hard`](Purge).
+    pub(in crate::store::redis) async fn deliver(&self, debt: Debt, purge: Purge) -> Result<(), StoreError> {
+        delivery::deliver(&self.inner, debt, purge).await
+    }
+
     pub(super) async fn run(
         &self,
         at: Keyspace<'_>,
@@ -101,8 +95,8 @@ impl RedisStore {
     }
 
     async fn send_commit(&self, keys: Keyspace<'_>, key: &str, new: &Committing<'_>) -> Result<bool, StoreError> {
-        if self.is_staged(new)
-            && let Some(committed) = self.stage(keys, key, new).await?
+        if staging::is_staged(self, new)
+            && let Some(committed) = staging::commit(self, keys, key, new).await?
         {
             return Ok(committed);
         }

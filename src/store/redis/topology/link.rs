@@ -71,7 +71,7 @@ impl Link {
         match self {
             Self::Server(server) => server.commands.send(command).await,
             // Boxed, because a server of its own need not keep room for it.
-            Self::Cluster(cluster, unroutable) => Box::pin(cluster.send(unroutable.check(keys)?, command)).await,
+            Self::Cluster(cluster, unroutable) => Box::pin(cluster.send(routed(unroutable, keys)?, command)).await,
         }
     }
 
@@ -96,7 +96,7 @@ impl Link {
         match self {
             Self::Server(server) => server.commands.send_large(command, transfer),
             Self::Cluster(cluster, unroutable) => Box::pin(async move {
-                let hash_tag = unroutable.check(keys)?;
+                let hash_tag = routed(unroutable, keys)?;
                 cluster.send_large(hash_tag, command, transfer).await
             }),
         }
@@ -107,7 +107,7 @@ impl Link {
     pub(crate) async fn send_all(&self, keys: Keyspace<'_>, pipeline: &Pipeline) -> Result<Vec<Reply>, StoreError> {
         match self {
             Self::Server(server) => server.commands.send_all(pipeline).await,
-            Self::Cluster(cluster, unroutable) => Box::pin(cluster.send_all(unroutable.check(keys)?, pipeline)).await,
+            Self::Cluster(cluster, unroutable) => Box::pin(cluster.send_all(routed(unroutable, keys)?, pipeline)).await,
         }
     }
 
@@ -123,7 +123,7 @@ impl Link {
                 Ok((replies, Some(Arc::clone(&server.near))))
             }
             Self::Cluster(cluster, unroutable) => {
-                Box::pin(cluster.send_all_from(unroutable.check(keys)?, pipeline)).await
+                Box::pin(cluster.send_all_from(routed(unroutable, keys)?, pipeline)).await
             }
         }
     }
@@ -203,7 +203,7 @@ impl Link {
                 let id = server.subscriber.attach(keys, Arc::clone(&mailbox));
                 WatchSeat::Server(Arc::clone(&server.subscriber), id)
             }
-            Self::Cluster(cluster, unroutable) => match unroutable.check(keys) {
+            Self::Cluster(cluster, unroutable) => match routed(unroutable, keys) {
                 Ok(hash_tag) => WatchSeat::Cluster(cluster.watch(address, hash_tag, &mailbox)),
                 Err(_) => {
                     // Reading tells what is wrong.
@@ -221,14 +221,12 @@ impl Link {
     }
 }
 
-impl Unroutable {
-    /// The hash tag, which decides where an address is.
-    fn check<'a>(&self, keys: Keyspace<'a>) -> Result<&'a str, StoreError> {
-        keys.hash_tag().ok_or_else(|| {
-            let refused = self.refuse(keys.tag(), keys.id());
-            StoreError::with_source(StoreErrorKind::Config, refused)
-        })
-    }
+/// The hash tag, which decides where an address is.
+fn routed<'a>(unroutable: &Unroutable, keys: Keyspace<'a>) -> Result<&'a str, StoreError> {
+    keys.hash_tag().ok_or_else(|| {
+        let refused = unroutable.refuse(keys.tag(), keys.id());
+        StoreError::with_source(StoreErrorKind::Config, refused)
+    })
 }
 
 /// The notices of a [`RedisStore`](crate::store::redis::RedisStore) about one address.

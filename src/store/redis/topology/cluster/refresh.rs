@@ -78,7 +78,7 @@ pub(crate) async fn keep(shared: Arc<ClusterShared>) {
             pause = (pause * 2).min(HURRY.1);
             sleep(pause).await;
         }
-        if let Err(error) = shared.refresh().await {
+        if let Err(error) = now(&shared).await {
             tracing::debug!(
                 error = &error as &dyn std::error::Error,
                 "no node tells the map of Redis Cluster"
@@ -87,36 +87,34 @@ pub(crate) async fn keep(shared: Arc<ClusterShared>) {
     }
 }
 
-impl ClusterShared {
-    /// Asks all masters at once, and failing that all seeds, and takes over the best answer.
-    pub(crate) fn refresh(&self) -> BoxFuture<'_, Result<(), DialError>> {
-        Box::pin(self.look_again())
-    }
+/// Asks all masters at once, and failing that all seeds, and takes over the best answer.
+pub(crate) fn now(shared: &ClusterShared) -> BoxFuture<'_, Result<(), DialError>> {
+    Box::pin(look_again(shared))
+}
 
-    async fn look_again(&self) -> Result<(), DialError> {
-        let mut asked = AllAtOnce::new();
-        for node in self.topology().nodes() {
-            if node.commands.is_connected() {
-                let node = Arc::clone(node);
-                asked.add(Box::pin(async move {
-                    let replies = node.commands.send_all(&View::question()).await;
-                    Ok(replies.ok().and_then(|replies| View::read(&replies, &node.endpoint.0)))
-                }));
-            }
+async fn look_again(shared: &ClusterShared) -> Result<(), DialError> {
+    let mut asked = AllAtOnce::new();
+    for node in shared.topology().nodes() {
+        if node.commands.is_connected() {
+            let node = Arc::clone(node);
+            asked.add(Box::pin(async move {
+                let replies = node.commands.send_all(&View::question()).await;
+                Ok(replies.ok().and_then(|replies| View::read(&replies, &node.endpoint.0)))
+            }));
         }
-        let mut best = best(asked).await;
-        if best.is_err() {
-            let mut asked = AllAtOnce::new();
-            for dialer in self.seeds.all() {
-                asked.add(Box::pin(async move { ask(&dialer, &View::question()).await }));
-            }
-            best = self::best(asked).await;
-        }
-        let best = best?;
-        self.seeds.note(&best);
-        self.adopt(&best);
-        Ok(())
     }
+    let mut best = best(asked).await;
+    if best.is_err() {
+        let mut asked = AllAtOnce::new();
+        for dialer in shared.seeds.all() {
+            asked.add(Box::pin(async move { ask(&dialer, &View::question()).await }));
+        }
+        best = self::best(asked).await;
+    }
+    let best = best?;
+    shared.seeds.note(&best);
+    shared.adopt(&best);
+    Ok(())
 }
 
 /// Nodes that are asked for their views.

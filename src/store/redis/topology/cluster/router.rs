@@ -73,7 +73,7 @@ impl Cluster {
             timeout,
             connect_timeout,
         });
-        match shared.refresh().await {
+        match refresh::now(&shared).await {
             Err(error) if error.is_permanent() => return Err(error),
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
