@@ -3,7 +3,6 @@
 mod answer;
 mod computing;
 mod external;
-mod operating;
 mod settings;
 
 use std::fmt;
@@ -299,6 +298,9 @@ impl<C: Codec> MemoLock<C> {
         Ok(Address::new(&self.shared.tag, &key))
     }
 }
+
+// The documentation shows the groups of methods in the order of the modules: this one stands last.
+mod operating;
 
 impl<C: Codec> Clone for MemoLock<C> {
     fn clone(&self) -> Self {

@@ -9,6 +9,7 @@ use super::flights::waiter::{Turn as Waited, Waiter};
 use super::join::{self, Caller, Obtained};
 use super::limits::{AtLimit, Limit};
 use super::lookup;
+use super::memolock::MemoLock;
 use super::outcome::Outcome;
 use super::shared::Shared;
 use crate::codec::Codec;
@@ -17,11 +18,12 @@ use crate::key::Address;
 /// As [`join::obtain`], with the waiting at a limit that the settings ask for. A caller that gets
 /// [`Limited`](Outcome::Limited) is to be bypassed or refused: it has done its waiting.
 ///
+/// All waiters keep each of its arguments, so there is one for the shared part and the line.
+///
 /// A caller may lead only while `has_room` says that there is room for what it would record.
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
 pub(crate) fn obtain<C: Codec>(
-    shared: &Arc<Shared<C>>,
-    line: Option<&Line>,
+    memo: &MemoLock<C>,
     address: &Address,
     config: &Config,
     patience: &mut Patience,
@@ -31,7 +33,7 @@ pub(crate) fn obtain<C: Codec>(
     async move {
         let bypasses = config.limits.at_limit == AtLimit::Bypass;
         loop {
-            let limit = match join::obtain(shared, address, config, patience, caller).await {
+            let limit = match join::obtain(&memo.shared, address, config, patience, caller).await {
                 Obtained::Lead(lead) if !bypasses && !has_room() => {
                     drop(lead.crowded_out());
                     Limit::Recording
@@ -41,18 +43,18 @@ pub(crate) fn obtain<C: Codec>(
             };
             // Callers that bypass were counted with the response that is not recorded.
             if limit == Limit::Recording && !bypasses {
-                shared.limited(address, limit);
+                memo.shared.limited(address, limit);
             }
-            let Some(line) = line else {
+            let Some(line) = &memo.line else {
                 return Obtained::limited(limit);
             };
-            let in_line = stand_in_line(shared, line, address, config, limit, &has_room);
+            let in_line = stand_in_line(&memo.shared, line, address, config, limit, &has_room);
             // Boxed, or all waiters would keep room for it.
             let waiting = Box::pin(patience.bound(in_line));
             match waiting.await {
                 Some(Some(obtained)) => return obtained,
                 // It tries again as if it had just come.
-                Some(None) => caller.arrived = shared.clock.tick(),
+                Some(None) => caller.arrived = memo.shared.clock.tick(),
                 None => return Obtained::limited(limit),
             }
         }

@@ -48,6 +48,11 @@ const UPWARD: &[(&str, &str, &str)] = &[
         "the shared part holds, as pointers, what starts tasks upon it",
     ),
     (
+        "memo/turn",
+        "memo/memolock",
+        "each waiter keeps one pointer to that, rather than one to the shared part and one to the line",
+    ),
+    (
         "store/redis/near",
         "store/redis/topology",
         "the link to a server holds its near copies, whose tasks ask that server",
@@ -103,6 +108,10 @@ const CIRCLES: &[(&str, &str)] = &[
     (
         "memo/background/refresh memo/background/solo memo/coordinator memo/join memo/lookup memo/shared memo/tasks",
         "the shared part starts tasks upon itself through the pointers in `tasks`",
+    ),
+    (
+        "memo/memolock memo/turn",
+        "each waiter keeps one pointer to the `MemoLock`, rather than one to the shared part and one to the line",
     ),
     (
         "middleware/key_extractor/extractor middleware/key_extractor/when",

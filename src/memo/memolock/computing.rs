@@ -51,16 +51,7 @@ where
     let mut patience = config.patience();
     let context = trace::computing_as(|| None);
     let mut caller = Caller { arrived, context };
-    let obtained = turn::obtain(
-        &memo.shared,
-        memo.line.as_deref(),
-        address,
-        &config,
-        &mut patience,
-        &mut caller,
-        has_room,
-    );
-    let obtained = obtained.await;
+    let obtained = turn::obtain(memo, address, &config, &mut patience, &mut caller, has_room).await;
     trace::waited(patience.waited());
     trace::outcome(obtained.outcome());
     compute_as(memo, obtained, address, path, &config, compute).await

@@ -13,7 +13,7 @@ use super::hit::{self, NextStep, computed_at};
 use super::soft_timeout::{answer_or_stale, stand_by};
 use super::{refresh, stand_in};
 use crate::key::Address;
-use crate::memo::{self, Aim, Caller, Config, Lead, MemoLock, Obtained, Outcome, QueueTurn};
+use crate::memo::{self, Aim, Caller, Config, Lead, Obtained, Outcome, QueueTurn};
 use crate::middleware::cache::Cache;
 use crate::middleware::inner::InnerCall;
 use crate::middleware::lead::begin::{self, computing_as};
@@ -182,17 +182,8 @@ fn follow_or_lead(cache: Arc<Cache>, mut call: InnerCall, mut miss: Miss) -> imp
             }
             let config = own.as_deref().unwrap_or(&cache.memo.config);
             let has_room = || cache.memo.shared.counters.recorded_bytes.get() < cache.responses.max_recording;
-            let MemoLock { shared, line, .. } = &cache.memo;
             let caller = &mut miss.caller;
-            let obtained = memo::turn::obtain(
-                shared,
-                line.as_deref(),
-                address,
-                config,
-                &mut patience,
-                caller,
-                has_room,
-            );
+            let obtained = memo::turn::obtain(&cache.memo, address, config, &mut patience, caller, has_room);
             let obtained = obtained.await;
             // It waits once more as if it had just come.
             miss.caller.arrived = cache.memo.shared.clock.tick();
