@@ -2,7 +2,7 @@
 
 use support::println;
 use tower::BoxError;
-use tower_memolock::{Invalidation, Key, MemoLock};
+use tower_memolock::{Address, Invalidation, Key, MemoLock, Store};
 
 use super::options::{Manner, What};
 use super::server::Server;
@@ -20,8 +20,13 @@ pub(crate) async fn invalidate(server: &Server, what: What, manner: Manner) -> R
             for key in keys {
                 let meant = from_plain(&key).and_then(|key| String::from_utf8(key).ok());
                 let id = Key::new(meant.unwrap_or(key))?;
+                let is_absent = matches!(server.store.lookup(&Address::new(&server.tag, &id)).await, Ok(None));
                 in_that_manner(memo.invalidate(id.clone())).await?;
-                println!("invalidated {}", plain(id.as_str().as_bytes(), NAME));
+                let name = plain(id.as_str().as_bytes(), NAME);
+                match is_absent {
+                    true => println!("invalidated {name}, under which nothing was stored"),
+                    false => println!("invalidated {name}"),
+                }
             }
         }
         What::Tagged(tags) => {

@@ -14,7 +14,8 @@ Shows what a tag has in a Redis. Commands:
   show KEY                  all that is known of one key, as list writes it, or of the only one with this text in it
   locks                     who holds which lock, and for how long
   watch                     what is announced, from now on. Redis sends all values that are published meanwhile
-  invalidate KEY ..         removes values, and keeps computations under way from storing theirs
+  invalidate KEY ..         removes the values of these keys, each in full as list writes it, and keeps computations under
+                            way from storing theirs
   invalidate --tagged NAME  makes everything with this tag of a value out of date; more than once for several
   invalidate --all          makes everything with a stamp out of date
   invalidate --soft ..      makes it stale rather than absent: it answers while one process computes it anew

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::Uri;
+use tower_memolock::middleware::StreamFollowers;
 use tower_memolock::store::RedisStoreBuilder;
 
 use self::redis::RedisFlags;
@@ -108,8 +109,12 @@ impl Options {
                     }
                 }
             }
+            let redis = redis.builder()?;
+            if redis.is_none() && matches!(sharing.stream_followers, StreamFollowers::Cluster) {
+                return Err(Args::missing("--redis", "an address, for --stream-followers cluster"));
+            }
             Ok(Self {
-                redis: redis.builder()?,
+                redis,
                 listen: listen.ok_or_else(|| Args::missing("--listen", "an address"))?,
                 upstream: upstream.ok_or_else(|| Args::missing("--upstream", "an http:// address"))?,
                 upstream_timeout,

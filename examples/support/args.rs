@@ -197,6 +197,15 @@ impl Args {
             return Err(format!("{} takes {takes}, but nothing follows it", self.flag).into());
         };
         let given = given.string()?;
-        parse(&given).ok_or_else(|| format!("{} takes {takes}, not {given:?}", self.flag).into())
+        parse(&given).ok_or_else(|| format!("{} takes {takes}, not {:?}", self.flag, without_secret(&given)).into())
     }
+}
+
+/// The text without the user and the password that stand before an `@` in a URL.
+fn without_secret(given: &str) -> String {
+    let Some((before, server)) = given.rsplit_once('@') else {
+        return given.to_owned();
+    };
+    let scheme = before.find("://").map_or("", |end| &before[..end + 3]);
+    format!("{scheme}***@{server}")
 }

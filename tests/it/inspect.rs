@@ -254,6 +254,8 @@ async fn an_invalidation_takes_value_and_lock() {
     let mut keys = redis.keys();
     keys.sort();
     assert_eq!(keys, ["t/lock:d", "t:d"]);
+    let said = stdout(&redis, &["invalidate", "b"]).await;
+    assert_eq!(said, "invalidated b, under which nothing was stored\n");
     for args in [
         &["invalidate"][..],
         &["invalidate", "a", "--all"],

@@ -52,6 +52,18 @@ const WRONG: &[Wrong] = &[
         &["--listen", "127.0.0.1:0"],
         &["--redis is missing", "share"],
     ),
+    (
+        "reverse_proxy",
+        &[
+            "--listen",
+            "127.0.0.1:0",
+            "--upstream",
+            "http://127.0.0.1:1",
+            "--stream-followers",
+            "cluster",
+        ],
+        &["--redis is missing", "--stream-followers"],
+    ),
     ("extended", &["--worker", "running"], &["--redis is missing"]),
     ("extended", &["--redis", NO_REDIS], &["--listen is missing"]),
     (
@@ -104,6 +116,25 @@ async fn wrong_and_missing_values_are_explained() {
             );
         }
         assert_eq!(run.stdout, "", "{example} {flags:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_url_is_told_without_its_password() {
+    for (example, flags) in [
+        ("quickstart", ["--redis", "redis://:s3cret@127.0.0.1:99999"]),
+        ("quickstart", ["--redis", "user:s3cret@127.0.0.1:6379"]),
+        ("reverse_proxy", ["--upstream", "http://user:s3cret@127.0.0.1:1"]),
+        ("outbound", ["--call", "http://user:s3cret@127.0.0.1:1/x"]),
+    ] {
+        let run = run(example, &flags).await;
+        assert_eq!(run.code, Some(2), "{example} {flags:?}: {}", run.stderr);
+        assert!(
+            run.stderr.contains("***@127.0.0.1:"),
+            "{example} {flags:?}: {}",
+            run.stderr
+        );
+        assert!(!run.stderr.contains("s3cret"), "{example} {flags:?}: {}", run.stderr);
     }
 }
 
