@@ -256,7 +256,7 @@ impl Node {
         let left: u64 = stats.map(left).sum();
         let lasting = match self.redis.is_empty() {
             true => 0,
-            // The layer hears who wants to read along, once it has led.
+            // Once it has led, the layer listens for nodes that want to read along.
             false => DATABASES * REDIS_TASKS + usize::from(self.streams),
         };
         let tasks = self.world.tasks().saturating_sub(lasting);

@@ -29,7 +29,7 @@ fn plain_reads_share() {
 }
 
 #[test]
-fn whatever_is_meant_for_one_client_only_reads() {
+fn what_is_meant_for_one_client_only_reads() {
     let constraints = RequestConstraints::default();
     let authorized = RequestConstraints {
         authorized: true,
@@ -76,20 +76,30 @@ fn whatever_is_meant_for_one_client_only_reads() {
             }
         }
     }
+}
+
+#[test]
+fn a_head_only_reads_besides_what_else_is_said_of_it() {
     let head = RequestConstraints {
         head: true,
-        ..constraints
+        ..RequestConstraints::default()
     };
-    assert_eq!(check("HEAD", &[], &RequestRules::default()), Access::Read(head));
-    let both = RequestConstraints { head: true, ..cookies };
-    let lines = [("cookie", "x")];
-    assert_eq!(check("HEAD", &lines, &RequestRules::default()), Access::Read(both));
-    let both = RequestConstraints {
-        head: true,
-        ..conditional
+    let cookies = RequestConstraints { cookies: true, ..head };
+    let conditional = RequestConstraints {
+        conditional: true,
+        ..head
     };
-    let lines = [("if-none-match", "x")];
-    assert_eq!(check("HEAD", &lines, &RequestRules::default()), Access::Read(both));
+    for (lines, expected) in [
+        (&[][..], head),
+        (&[("cookie", "x")], cookies),
+        (&[("if-none-match", "x")], conditional),
+    ] {
+        assert_eq!(
+            check("HEAD", lines, &RequestRules::default()),
+            Access::Read(expected),
+            "{lines:?}"
+        );
+    }
 }
 
 #[test]

@@ -94,13 +94,8 @@ impl Cluster {
 
     /// The same for a command about a large value. While its slot moves from one node to another, the command goes with
     /// the others.
-    pub(crate) async fn send_large(
-        &self,
-        hash_tag: &str,
-        command: &Command,
-        transfer: Transfer,
-    ) -> Result<Reply, StoreError> {
-        self.shared.send(slot_of(hash_tag), command, Some(transfer)).await
+    pub(crate) async fn send_large(&self, tag: &str, command: &Command, large: Transfer) -> Result<Reply, StoreError> {
+        self.shared.send(slot_of(tag), command, Some(large)).await
     }
 
     /// Sends several commands, in one round trip unless their slot is on its way. Each reply may be a
